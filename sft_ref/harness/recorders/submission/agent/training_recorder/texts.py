@@ -10,6 +10,8 @@ import torch
 from ..batches import IGNORE_INDEX, Division, Reach, divide, without_padding
 
 Example = tuple[tuple[int, ...], tuple[int, ...]]
+_Pending = tuple[torch.Tensor, torch.Tensor, Division, int]
+"""Ids of a batch without labels, where they are not padding, the division of its rows, and the pass's number."""
 
 
 class TextRecorder:
@@ -31,7 +33,7 @@ class TextRecorder:
         self._indices: dict[Example, int] = {}
         self._step_labels: torch.Tensor | None = None
         self._loader_batch: dict[str, Any] | None = None
-        self._pending: tuple[torch.Tensor, torch.Tensor, Division] | None = None
+        self._pending: _Pending | None = None
         self._reach = Reach()
 
     # Called by the patches of libraries.
@@ -54,10 +56,19 @@ class TextRecorder:
             yield batch
 
     def cross_entropy(self, original: Any, /, input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
-        """Wraps `torch.nn.functional.cross_entropy`."""
-        if self._pending is not None and target.dtype == torch.long:
-            self._record_target(target.detach().cpu())
-        return original(input, target, *args, **kwargs)
+        """Wraps `torch.nn.functional.cross_entropy`.
+
+        Losses by token may be weighed afterwards: their gradients are the weights.
+        """
+        loss = original(input, target, *args, **kwargs)
+        if self._pending is None or target.dtype != torch.long:
+            return loss
+        pending, self._pending = self._pending, None
+        if loss.numel() == target.numel() and loss.requires_grad:
+            loss.register_hook(lambda weights: self._record_target(pending, target, weights != 0))
+        else:
+            self._record_target(pending, target, torch.ones_like(target))
+        return loss
 
     # Called by the patch of the model's forward.
 
@@ -78,11 +89,11 @@ class TextRecorder:
         if division.is_packed:
             division.crossing = self._reach.crosses(forward, given, unpadded, division)
         if labels is None:  # the loss function may reveal them
-            self._pending = (ids, unpadded, division)
+            self._pending = (ids, unpadded, division, len(self.forward_passes))
             self.unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, unpadded, strict=True)})
             self.forward_passes.append(([], None))
             return
-        self._record_batch(ids, unpadded, labels.detach().cpu(), division)
+        self.forward_passes.append((self._record_batch(ids, unpadded, labels.detach().cpu(), division), None))
 
     def after_forward(self, loss: torch.Tensor | None) -> None:
         """Records the loss of the forward pass."""
@@ -99,27 +110,27 @@ class TextRecorder:
             return None
         return labels if own.shape == labels.shape == ids.shape and torch.equal(own.cpu(), ids.cpu()) else None
 
-    def _record_target(self, target: torch.Tensor) -> None:
-        """Records labels that only the loss function receives."""
-        if self._pending is None:
-            return
-        ids, unpadded, division = self._pending
-        self._pending = None
+    def _record_target(self, pending: _Pending, target: torch.Tensor, weighed: torch.Tensor) -> None:
+        """Records labels that only the loss function receives; `weighed` is where the loss of a token counts."""
+        ids, unpadded, division, number = pending
         count, length = ids.shape
-        if target.numel() == count * (length - 1):
-            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target.reshape(count, length - 1)], dim=1)
-        elif target.numel() != count * length:
+        if target.numel() not in (count * (length - 1), count * length):
             return
-        self.forward_passes.pop()
-        target = target.reshape(count, length)
-        if torch.equal(target[:, :-1][unpadded[:, 1:]], ids[:, 1:][unpadded[:, 1:]]):
-            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target[:, :-1]], dim=1)  # shifted by the caller
-        self._record_batch(ids, unpadded, target, division)
+        weighed = weighed.detach().cpu().reshape(count, -1).int()
+        inside = (weighed.cumsum(1) > 0) & (weighed.flip(1).cumsum(1).flip(1) > 0)
+        target = target.detach().cpu().reshape(count, -1).masked_fill(~inside, IGNORE_INDEX)
+        labelled = unpadded[:, 1:] & (target[:, : length - 1] != IGNORE_INDEX)
+        if target.shape[1] < length or torch.equal(target[:, :-1][labelled], ids[:, 1:][labelled]):
+            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target[:, : length - 1]], dim=1)  # was shifted
+        self.forward_passes[number] = (self._record_batch(ids, unpadded, target, division), None)
 
     def _record_batch(
         self, ids: torch.Tensor, unpadded: torch.Tensor, labels: torch.Tensor, division: Division
-    ) -> None:
-        """Records the texts of a batch; a packed row as its examples, grouped if attention crosses them."""
+    ) -> list[Any]:
+        """Records the texts of a batch, and returns their indices.
+
+        A packed row is recorded as its examples, which are grouped if attention crosses them.
+        """
         rows: list[Any] = []
         for row, own, row_labels, all_parts, positions in zip(
             ids, unpadded, labels, division.parts, division.positions, strict=False
@@ -132,7 +143,7 @@ class TextRecorder:
                 rows += indices
             else:
                 rows.append({"examples": indices, "position_ids": positions[: parts[-1][1]]})
-        self.forward_passes.append((rows, None))
+        return rows
 
     def _index(self, ids: list[int], labels: list[int]) -> int:
         """Returns a text's index in `examples`, after adding it if it is new."""

@@ -370,3 +370,16 @@ def test_first_losses_that_do_not_fit_the_log_are_not_known(passes: list[Any], b
         foreign=[],
     )
     assert _first_losses(recording, TrainingSteps((), 3)) is None
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_warm_up_that_outlasts_the_training_is_named_unless_the_grading_cut_it(is_cut: bool) -> None:
+    none: dict[str, Any] = dict.fromkeys(("outside", "stale", "dropped", "idle", "trained"), ())
+    step = RecordedStep(0.0, (0,), None, None, **none, decay=0.0, clipping=None, clipped=0.0, dtypes=None)
+    rising = TrainingSteps(tuple(replace(step, rate=1e-4 * n) for n in range(1, 24)), 24, is_cut=is_cut)
+    if is_cut:
+        with pytest.raises(Unavailable, match="time limit"):
+            step_checks.warmup_ends(rising)
+    else:
+        with pytest.raises(Failure, match="still rising at the last of 23 steps"):
+            step_checks.warmup_ends(rising)

@@ -171,11 +171,13 @@ class TrainingSteps:
         number_of_rows: number of rows in the training data; for a submission, number of distinct texts that reach the
             model.
         planned: number of requested steps; None if unknown.
+        is_cut: whether the time limit of a grading ends the training before its schedule ends.
     """
 
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
     planned: int | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
@@ -16,9 +15,6 @@ from sft_ref.harness.evidence.training import RecordedTraining
 
 _SIGMAS = 5
 """Number of standard deviations by which chance may lower the number of distinct rows."""
-
-_FEWEST_RATES = 5
-"""Minimum number of steps in the second half of a training whose schedule is judged."""
 
 
 @check(
@@ -122,24 +118,6 @@ def _smoothing_of(trained: TrainingResult) -> float:
     if trained.label_smoothing is None:
         raise Unavailable("training declares another loss")
     return trained.label_smoothing
-
-
-@check(
-    "TRN-012",
-    "The warm-up ends before the training does",
-    why="A warm-up that is longer than the training keeps the learning rate below its peak throughout.",
-    remedy="Count the warm-up in optimizer steps, a tenth of the training or less, not in rows or micro-batches.",
-    depends_on=("TRN-018",),
-)
-def warmup_ends(training_steps: RecordedTraining) -> None:
-    """TRN-012: The learning rate must not rise at every step of the second half."""
-    steps = training_steps.steps
-    rates = [step.rate for step in steps[len(steps) // 2 :]]
-    if len(rates) < _FEWEST_RATES:
-        raise Unavailable(f"{len(steps)} steps are too few to tell a warm-up from a schedule")
-    if all(after > before for before, after in itertools.pairwise(rates)):
-        seen = f"the learning rate is still rising at the last of {len(steps)} steps"
-        raise Failure(seen, "a rise at the beginning alone", survivable=True)
 
 
 @check(

@@ -7,6 +7,7 @@ examined.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import Counter
 
@@ -22,6 +23,9 @@ _NO_RATE = 1e-4
 
 _FEW = 0.05
 """Fraction of steps that may have no learning rate, for warmup and the end of a schedule."""
+
+_FEWEST_RATES = 5
+"""Minimum number of steps in the second half of a training whose schedule is judged."""
 
 _ALL = 0.9
 """Fraction of the planned steps that must be taken; a gradient scaler skips a few."""
@@ -130,6 +134,26 @@ def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
     if len(without) > allowed:
         seen = f"the learning rate is 0 at {len(without)} of {len(steps)} steps"
         raise Failure(seen, f"at most {allowed}", f"steps {without[0]} to {without[-1]}", survivable=True)
+
+
+@check(
+    "TRN-012",
+    "The warm-up ends before the training does",
+    why="A warm-up that is longer than the training keeps the learning rate below its peak throughout.",
+    remedy="Count the warm-up in optimizer steps, a tenth of the training or less, not in rows or micro-batches.",
+    depends_on=("TRN-018",),
+)
+def warmup_ends(training_steps: TrainingSteps) -> None:
+    """TRN-012: The learning rate must not rise at every step of the second half."""
+    if training_steps.is_cut:
+        raise Unavailable("the time limit of a grading ended the training before its schedule")
+    steps = training_steps.steps
+    rates = [step.rate for step in steps[len(steps) // 2 :]]
+    if len(rates) < _FEWEST_RATES:
+        raise Unavailable(f"{len(steps)} steps are too few to tell a warm-up from a schedule")
+    if all(after > before for before, after in itertools.pairwise(rates)):
+        seen = f"the learning rate is still rising at the last of {len(steps)} steps"
+        raise Failure(seen, "a rise at the beginning alone", survivable=True)
 
 
 @check(

@@ -121,7 +121,8 @@ def build_training(recording: Recording) -> Training:
 
 def _recorded_steps(recording: Recording) -> TrainingSteps | None:
     """Returns the optimizer steps that the agent recorded; None if it recorded none."""
-    passes, steps = recording.training_log.get("forward_passes", ()), []
+    log, steps = recording.training_log, []
+    passes = log.get("forward_passes", ())
     trained: frozenset[str] = frozenset()
     for step in recording.training["training_steps"].get("steps", ()):
         trained = trained if step["trained"] is None else frozenset(step["trained"])
@@ -146,7 +147,7 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
                 betas=tuple((first, second) for first, second in step["betas"]),
             )
         )
-    return TrainingSteps(tuple(steps), len(recording.examples)) if steps else None
+    return TrainingSteps(tuple(steps), len(recording.examples), is_cut=log.get("is_cut", False)) if steps else None
 
 
 def _first_losses(recording: Recording, recorded: TrainingSteps) -> FirstLosses | None:

@@ -379,7 +379,7 @@ def test_a_warm_up_that_outlasts_the_training_is_named_unless_the_grading_cut_it
     rising = TrainingSteps(tuple(replace(step, rate=1e-4 * n) for n in range(1, 24)), 24, is_cut=is_cut)
     if is_cut:
         with pytest.raises(Unavailable, match="time limit"):
-            step_checks.warmup_ends(rising)
+            step_checks.warmup_ends.run(rising)
     else:
         with pytest.raises(Failure, match="still rising at the last of 23 steps"):
-            step_checks.warmup_ends(rising)
+            step_checks.warmup_ends.run(rising)

@@ -190,6 +190,9 @@ class Generations:
         shortfalls: for each generation, how far the log probability of its tokens is below that of the most likely
             tokens, in nat: the largest value and the mean.
         not_compared: why there are no shortfalls.
+        cache_gaps: for each of the first generations, the root mean square difference, in nat, between the log
+            probabilities of its tokens as generated, and in one forward pass of its text without padding or cache.
+        autocast: dtype of the autocast of both; None if there was none.
     """
 
     questions: tuple[Row, ...]
@@ -199,6 +202,8 @@ class Generations:
     scripted: tuple[ScriptedRun, ...]
     shortfalls: tuple[tuple[float, float], ...]
     not_compared: str
+    cache_gaps: tuple[float, ...] = ()
+    autocast: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from sft_ref.harness.core import margins
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import TELLING, is_better, is_worse
@@ -15,6 +16,9 @@ from sft_ref.harness.evidence.submission.scripted_results import (
 )
 from sft_ref.harness.instruments.answering import right
 
+_CACHE_GAP, _CACHE_GAP_16 = 5e-4, 0.05
+"""In nat, root mean square: in fp32, and if a part of the model computes in 16 bits. Measured on the toy: up to 4e-7
+and 4e-4; 2e-3 in fp32 if some padding is attended to, 2.9 if it is counted in the positions after the prompt."""
 _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
 """Distance in nat from the likeliest token, far beyond rounding, and the fraction of generations that may exceed it."""
 
@@ -99,3 +103,25 @@ def generated_tokens_are_likely(evidence: Evidence) -> None:
         below = f"{max(worst):.1f} nat below the likeliest"
         expected = f"more than {_UNLIKELY} nat in at most {_UNLIKELY_ROWS:.0%} of them"
         raise Failure(f"in {unlikely} of {len(worst)} generations a token is up to {below}", expected, survivable=True)
+
+
+@check(
+    "GEN-108",
+    "The log probabilities of generated tokens are those of one forward pass without padding or cache",
+    why="Padding that is attended to, positions that do not follow one another, or a cache that loses keys, changes"
+    " what the model computes.",
+    remedy="Pad on the left, pass the attention mask, and let generate() count positions and keep the cache.",
+    depends_on=("GEN-016", "LOD-105", "LOD-108"),
+    source="G1",
+)
+def cache_changes_nothing(evidence: Evidence) -> None:
+    """GEN-108: Compares the model with itself, in the process that generates."""
+    gaps = evidence.generations.cache_gaps
+    if not gaps:
+        raise Unavailable("no generation was observed from its beginning, or its rows could not be told apart")
+    mean = math.hypot(*gaps) / math.sqrt(len(gaps))
+    is_fp32 = evidence.loaded.dtypes <= {"torch.float32"} and evidence.generations.autocast is None
+    limit = _CACHE_GAP if is_fp32 else _CACHE_GAP_16
+    if margins.exceeds(mean, limit):
+        seen = f"they differ by {mean:.2g} nat, root mean square over {len(gaps)} generations"
+        raise Failure(seen, f"at most {limit}", survivable=True)

@@ -10,6 +10,7 @@ verified (speculative decoding), `on_untrackable` is called.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,7 @@ class GeneratedRow:
         new_token_ids: generated ids, including padding after the end. The last one is never fed back, so the most
             likely token is recorded for it.
         non_greedy: number of new tokens that were not the most likely ones, special tokens excluded.
+        log_probs: log probability of each new token by the model's own logits, in nat; NaN if they were not observed.
         logits: maps each step to the model's own logits of the next token, in fp32 on the CPU; empty unless requested.
     """
 
@@ -63,6 +65,7 @@ class GeneratedRow:
     in_pieces: bool = False
     new_token_ids: list[int] = field(default_factory=list)
     non_greedy: int = 0
+    log_probs: list[float] = field(default_factory=list)
     logits: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
@@ -74,7 +77,8 @@ class TrackedRow:
         script: ids that the row has to write, if any.
         padding: number of positions after its last token.
         place: position of its next token in the logits; None if the logits do not contain it.
-        likeliest: its most likely next token according to the logits.
+        natural: the model's own logits of its next token; None if they were not observed.
+        likeliest: its most likely next token according to these logits.
         forced: its next token if the script allows no other; a different token that is fed next belongs to the prompt.
         begun: number of positions in the cache after its first forward pass.
     """
@@ -83,9 +87,14 @@ class TrackedRow:
     script: tuple[int, ...] | None = None
     padding: int = 0
     place: int | None = None
+    natural: torch.Tensor | None = None
     likeliest: int | None = None
     forced: int | None = None
     begun: int = 0
+
+
+def _log_prob(row: TrackedRow, token: int) -> float:
+    return math.nan if row.natural is None else float(row.natural.float().log_softmax(-1)[token])
 
 
 class GenerationRecorder:
@@ -149,6 +158,7 @@ class GenerationRecorder:
         for number, (row, likeliest) in enumerate(zip(self._rows, natural.argmax(-1).tolist(), strict=True)):
             is_there = row.padding <= last  # else it is padded on the right, and only the last logits were computed
             row.place, row.likeliest = last - row.padding if is_there else None, likeliest
+            row.natural = natural[number].detach() if is_there else None
             if self.keep_logits and is_there:
                 generation = row.generation
                 generation.logits[len(generation.new_token_ids)] = natural[number].detach().float().cpu()
@@ -194,7 +204,8 @@ class GenerationRecorder:
             is_other = len(tokens) == 1 and row.likeliest is not None and tokens[0] != row.likeliest
             generation.non_greedy += is_other and tokens[0] not in self._special
             generation.new_token_ids += tokens
-        row.likeliest = row.forced = None
+            generation.log_probs += [_log_prob(row, token) if len(tokens) == 1 else math.nan for token in tokens]
+        row.likeliest = row.forced = row.natural = None
 
     def _continues_prompt(self, row: TrackedRow, tokens: list[int]) -> bool:
         """Whether fed tokens belong to the prompt: several at once, or one that could not have been generated."""
@@ -208,6 +219,7 @@ class GenerationRecorder:
     def _close(self, row: TrackedRow) -> None:
         if row.likeliest is not None:
             row.generation.new_token_ids.append(row.likeliest)
+            row.generation.log_probs.append(_log_prob(row, row.likeliest))
 
     def _track_cached(self, fed: list[list[int]]) -> Sequence[TrackedRow | None]:
         """Matches fed tokens to the rows in a cache; rows that have ended may be missing."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -147,7 +148,19 @@ def build_generations(recording: Recording) -> Generations:
         scripted=tuple(_scripted(recording, result, number) for number in range(len(recording.scripts))),
         shortfalls=tuple((each.most, each.mean) for each in short),
         not_compared=reason,
+        cache_gaps=tuple(_cache_gaps(recording.tokenizer.eos_token_id, result["without_cache"])),
+        autocast=result["without_cache"].get("autocast"),
     )
+
+
+def _cache_gaps(end: int, section: Mapping[str, Any]) -> Iterator[float]:
+    """Yields `Generations.cache_gaps`; a row counts up to its end, and a token if both log probabilities are known."""
+    rows = (section.get(name, ()) for name in ("new_token_ids", "generated", "alone"))
+    for ids, *log_probs in zip(*rows, strict=False):
+        count = ids.index(end) + 1 if end in ids else len(ids)
+        gaps = [one - other for one, other in zip(*log_probs, strict=False)][:count]
+        if known := [gap for gap in gaps if math.isfinite(gap)]:
+            yield math.hypot(*known) / math.sqrt(len(known))
 
 
 def _answers(recording: Recording, result: AgentResult, section: str) -> Answers | None:

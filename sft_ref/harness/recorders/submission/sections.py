@@ -102,6 +102,13 @@ class _Answers(_Section, total=False):
     generations: list[_Generation]
 
 
+class _WithoutCache(_Section, total=False):
+    autocast: str | None
+    new_token_ids: list[list[_Id]]
+    generated: list[list[float]]
+    alone: list[list[float]]
+
+
 class _Probes(_Section, total=False):
     max_difference: float | str
     dtype_counts: _Named
@@ -136,6 +143,7 @@ _TYPES: dict[str, Any] = {
     "pretrained": _Pretrained,
     "load": _Load,
     "answers": _Answers,
+    "without_cache": _WithoutCache,
     "probes": _Probes,
     "parse": _Parse,
     "score": _Score,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import os
 import sys
@@ -17,15 +18,18 @@ import transformers
 from safetensors.torch import load_file
 
 from ....instruments.scripted.scripted_model import ScriptedModel
-from ....instruments.scripted.tracked_rows import GenerationRecorder, Script
+from ....instruments.scripted.tracked_rows import GeneratedRow, GenerationRecorder, Script
 from .compatibility import Loading
 from .forwards import Forwards
-from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
+from .inspection import active_adapters, added_rows, choose_rows, compute_logits, count_dtypes
 from .patches import apply, around, loading_patches, replaced, shared_patches, training_patches
 from .results import ResultWriter, to_number
 from .stages import LoadedSubmission, Submission, read_metrics
 from .time_limit import TimeLimit
 from .training_recorder.recorder import TrainingRecorder
+
+_LOCAL = ("logits", "log_probs")
+"""Fields of a generation that are not written."""
 
 
 def train(request: dict[str, Any], writer: ResultWriter) -> None:
@@ -67,6 +71,8 @@ def ask(request: dict[str, Any], writer: ResultWriter) -> None:
     writer.write("pretrained", model_names=loading.model_names)
     with writer.section("answers"):
         inference.write_answers("answers", request["questions"])
+    with writer.section("without_cache"):
+        inference.write_without_cache()
     if forwards.generating_model is not None:
         with writer.section("probes"):
             inference.write_logits(request["probe_ids"], request["vocab_size"])
@@ -111,13 +117,19 @@ class _Inference:
     def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: LoadedSubmission) -> None:
         self.writer, self.forwards, self.answerer = writer, forwards, answerer
         self.tokenizer = forwards.generation_recorder.tokenizer if forwards.generation_recorder else None
+        self.generations: list[GeneratedRow] = []
+        self.untrackable: list[str] = []
 
     def _record_generations(
         self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
     ) -> GenerationRecorder:
         """Records generations from now on; those of scripted questions follow the scripts."""
         scripts = [_script(line, line.get("third")) for line in lines]
-        recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
+        recorder = (
+            ScriptedModel(self.tokenizer, scripts)
+            if scripts
+            else GenerationRecorder(self.tokenizer, questions, on_untrackable=self.untrackable.append)
+        )
         self.forwards.generation_recorder = recorder
         return recorder
 
@@ -126,9 +138,47 @@ class _Inference:
         recorder = self._record_generations(questions, lines)
         with self.answerer.record_texts() as parsed:
             values = self.answerer.answer(*questions)
-        generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
+        self.generations = recorder.finish()
+        generations = [
+            {key: value for key, value in vars(row).items() if key not in _LOCAL} for row in self.generations
+        ]
         self.writer.write(
             section, values=[to_number(value) for value in values], parsed_texts=parsed, generations=generations
+        )
+
+    def write_without_cache(self) -> None:
+        """Writes the log probabilities of the first generations' tokens, each row in one forward pass of its own text.
+
+        The texts have no padding, and no cache is used. Nothing is written if the rows could not be told apart.
+        """
+        model, tokenizer = self.forwards.generating_model, self.tokenizer
+        if model is None or tokenizer is None or self.untrackable:
+            return
+        self.forwards.generation_recorder = None
+        rows, texts = [], []
+        for row in self.generations:
+            prompt = list(itertools.dropwhile(lambda token: token == tokenizer.pad_token_id, row.prompt_ids))
+            if prompt and row.new_token_ids and not row.continues_cache:
+                rows.append(row)
+                texts.append([*prompt, *row.new_token_ids])
+        texts = choose_rows(texts, model.config.vocab_size)
+        if not texts:
+            return
+        dtype = self.forwards.autocast
+        kind = next(model.parameters()).device.type
+        with contextlib.nullcontext() if dtype is None else torch.autocast(kind, dtype=dtype):
+            [logits] = compute_logits(model, texts)
+        alone, end = [], 0
+        for row, text in zip(rows, texts, strict=False):
+            end += len(text)
+            own = logits[end - 1 - len(row.new_token_ids) : end - 1].cpu().log_softmax(-1)
+            alone.append(own.gather(-1, torch.tensor(row.new_token_ids)[:, None])[:, 0].tolist())
+        self.writer.write(
+            "without_cache",
+            autocast=None if dtype is None else str(dtype),
+            new_token_ids=[row.new_token_ids for row in rows[: len(texts)]],
+            alone=alone,
+            generated=[row.log_probs for row in rows[: len(texts)]],
         )
 
     def write_logits(self, rows: Sequence[Sequence[int]], vocab_size: int) -> None:

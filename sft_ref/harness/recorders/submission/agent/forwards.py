@@ -24,6 +24,7 @@ class Forwards:
         time_limit: time limit of that training.
         generation_recorder: recorder of generations; None if none are recorded.
         generating_model: model that generated last.
+        autocast: dtype of the autocast that it generated under; None if there was none.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class Forwards:
         self.time_limit: TimeLimit | None = None
         self.generation_recorder: GenerationRecorder | None = None
         self.generating_model: Any = None
+        self.autocast: torch.dtype | None = None
         self.takes_positions = True
 
     def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +48,8 @@ class Forwards:
                 return self._train(self.training_recorder, functools.partial(original, model), model, given)
             if ids is None or self.generation_recorder is None:
                 return original(model, *args, **kwargs)
-            self.generating_model = model
+            self.generating_model, kind = model, ids.device.type
+            self.autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
             self.generation_recorder.before(ids, given.get("attention_mask"), cache)
             output = original(model, *args, **kwargs)
             if getattr(output, "logits", None) is not None:

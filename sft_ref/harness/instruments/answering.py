@@ -23,11 +23,18 @@ _FIRST = 8
 
 def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> list[str]:  # noqa: ANN401
     """Returns greedy completions of prompts: new text only, special tokens kept."""
+    end = tokenizer.eos_token_id
+    rows = generate(model, tokenizer, prompts)
+    return [decode(tokenizer, row[:-1] if row[-1:] == (end,) else row) for row in rows]
+
+
+def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:  # noqa: ANN401
+    """Returns the new tokens of greedy completions of prompts, up to and including the end token."""
     from transformers import GenerationConfig
 
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    texts = [""] * len(prompts)
+    rows: list[tuple[int, ...]] = [()] * len(prompts)
     for start in range(0, len(order), _BATCH):
         chunk = order[start : start + _BATCH]
         ids = pad([prompts[i][::-1] for i in chunk], 0).flip(1)
@@ -38,9 +45,9 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> li
         with torch.inference_mode():
             generated = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
         for i, row in zip(chunk, generated[:, ids.shape[1] :].tolist(), strict=True):
-            end = row.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in row else len(row)
-            texts[i] = decode(tokenizer, row[:end])
-    return texts
+            end = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
+            rows[i] = tuple(row[:end])
+    return rows
 
 
 def read_number(text: str, convention: Convention) -> float:

@@ -88,12 +88,12 @@ class Recording(Trained):
 
     @functools.cached_property
     def answers_rightly(self) -> bool:
-        """Whether the reference obtains good answers from the trained adapter, which the base does not give.
+        """Whether the reference obtains good answers from the trained adapter, which the base does not give, and ends.
 
         A base may know the answers, in another form than that of the training texts.
         """
         enough = GOOD * len(self.questions)
-        if sum(self.trained_adapter_correct) < enough or not self.writes_lead():
+        if sum(self.trained_adapter_correct) < enough or not self.writes_lead() or not self.ends_answers:
             return False
         if sum(self.correct_with_training_prompts) >= enough:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import Paired, compare, has_fallen
 from sft_ref.harness.evidence.evidence import GOOD
-from sft_ref.harness.instruments.answering import complete, read_number, right, training_prompts
+from sft_ref.harness.instruments.answering import complete, generate, read_number, right, training_prompts
 from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.losses import pad, row_losses
 from sft_ref.harness.recorders.submission.agent.inspection import compute_logits
@@ -78,6 +79,15 @@ class Trained(Captured):
     def trained_adapter_correct(self) -> list[bool]:
         """Whether each answer of the trained model is right."""
         return right(self.trained_answers, self.questions)
+
+    @functools.cached_property
+    def ends_answers(self) -> bool:
+        """Whether the trained model ends half of the completions or more, or is not trained to end them."""
+        end, labels = self.tokenizer.eos_token_id, [text.example.labels for text in self.texts if text.is_answered]
+        if self.trained_model is None or self.convention is None or not _is_most(end in row[-1:] for row in labels):
+            return True
+        prompts = training_prompts(self.questions, self.convention, self.tokenizer)
+        return _is_most(end in row for row in generate(self.trained_model, self.tokenizer, prompts))
 
     @functools.cached_property
     def added(self) -> frozenset[int]:
@@ -188,3 +198,8 @@ class Trained(Captured):
         completions = complete(self.trained_model, self.tokenizer, prompts)
         led = re.compile(re.escape(leads[0]) + r"\s*[-+.\d]")
         return sum(bool(led.match(each.strip())) for each in completions) >= len(completions) / 2
+
+
+def _is_most(found: Iterable[bool]) -> bool:
+    values = list(found)
+    return 2 * sum(values) >= len(values) > 0

@@ -101,6 +101,11 @@ class Recording(Trained):
         return sum(self.trained_adapter_correct) - sum(of_base) >= _GAIN * len(self.questions)
 
     @property
+    def is_endless(self) -> bool:
+        """Whether the reference obtains good answers from the trained adapter, which it does not end."""
+        return sum(self.trained_adapter_correct) >= GOOD * len(self.questions) and not self.ends_answers
+
+    @property
     def has_learned(self) -> bool:
         """Whether answers are good, the submission's or the reference's, or a custom adapter predicts its numbers."""
         if self.is_custom_lora:

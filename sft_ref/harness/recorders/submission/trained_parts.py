@@ -112,6 +112,7 @@ def build_training(recording: Recording) -> Training:
         fall=fall,
         has_moved=recording.has_moved,
         has_learned=recording.has_learned,
+        is_endless=recording.is_endless,
         models=int(log.get("models", 1)),
         is_cut=log.get("is_cut", False),
         recorded=recorded,

@@ -22,6 +22,7 @@ from sft_ref.harness.evidence.submission.wording import mismatched_prompts, omit
 def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     """PRM-101: Applies if prompts differ from the training texts; answers decide, or else losses of true answers."""
     prompts, swap = evidence.prompts, evidence.experiments.prompts
+    _require_prompts(evidence)
     if evidence.answers_survive:  # the answers were given to these prompts
         return
     if prompts.any_lost is not None:
@@ -47,6 +48,12 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
         raise Unavailable(swap.not_compared)
     for losses in swap.losses:
         _compare_losses(losses, case)
+
+
+def _require_prompts(evidence: Evidence) -> None:
+    own = evidence.generations.own
+    if own is None or not own.generations:
+        raise Unavailable("no prompt was observed")
 
 
 def _raise_for_template(evidence: Evidence, gap: str) -> None:

@@ -23,13 +23,13 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     """PRM-101: Applies if prompts differ from the training texts; answers decide, or else losses of true answers."""
     prompts, swap = evidence.prompts, evidence.experiments.prompts
     _require_prompts(evidence)
-    if evidence.answers_survive:  # the answers were given to these prompts
-        return
     if prompts.any_lost is not None:
         seen = f"the model gets {prompts.any_lost.text!r}, and no prompt with its question"
         asked = zip(evidence.generations.questions, prompts.fresh, strict=False)
         example = next((question for (question, _), prompt in asked if prompt is None), "")
-        raise Failure(seen, "the question in the prompt", example)
+        raise Failure(seen, "the question in the prompt", example, survivable=True)
+    if evidence.answers_survive:  # the answers were given to these prompts
+        return
     mismatched, gap = mismatched_prompts(prompts, evidence.examples), omitted_template(prompts, evidence.examples)
     if not mismatched and not gap:
         return

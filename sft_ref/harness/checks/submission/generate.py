@@ -120,7 +120,7 @@ def cache_changes_nothing(evidence: Evidence) -> None:
     if not gaps:
         raise Unavailable("no generation was observed from its beginning, or its rows could not be told apart")
     mean = math.hypot(*gaps) / math.sqrt(len(gaps))
-    is_fp32 = evidence.loaded.dtypes <= {"torch.float32"} and evidence.generations.autocast is None
+    is_fp32 = evidence.loaded.dtypes == {"torch.float32"} and evidence.generations.autocast is None
     limit = _CACHE_GAP if is_fp32 else _CACHE_GAP_16
     if margins.exceeds(mean, limit):
         seen = f"they differ by {mean:.2g} nat, root mean square over {len(gaps)} generations"

@@ -312,10 +312,10 @@ def test_what_loops_and_what_sleeps_uses_up_its_own_time(tmp_path: Path, either_
 
 
 def test_what_is_starved_is_charged_only_what_it_gets(tmp_path: Path, either_way: bool, one_busy_core: None) -> None:
-    code = "import time\nwhile time.thread_time() < 1: pass\nprint('done')"
-    finished = run(code, tmp_path, limits=Limits(seconds=3))
+    code = "import time\nwhile time.thread_time() < 3: pass\nprint('done')"
+    finished = run(code, tmp_path, limits=Limits(seconds=4.5))
     assert (finished.ended, finished.output) == ("", "done\n")
-    assert finished.seconds > 3
+    assert finished.seconds > 4.5  # it has half of the core, or a ninth: some kernels share by session
 
 
 def test_what_is_starved_to_the_end_is_the_machines_fault(

@@ -77,7 +77,7 @@ class Training:
         fall: text that says how much more likely training makes the supervised tokens of its texts.
         has_moved: whether training had any effect.
         has_learned: whether the trained adapter answers fresh questions when asked by the reference.
-        is_endless: whether its answers to these questions are right, but do not end, although the end is labelled.
+        is_endless: whether these answers are right, but rarely end, although the end token has a label.
         models: number of models that are trained, one after another or alternately.
         is_cut: whether the time limit of a grading ends the training before its schedule ends.
         recorded: the recorded optimizer steps, in their order; None if they were not recorded.

@@ -123,5 +123,5 @@ def cache_changes_nothing(evidence: Evidence) -> None:
     is_fp32 = evidence.loaded.dtypes == {"torch.float32"} and evidence.generations.autocast is None
     limit = _CACHE_GAP if is_fp32 else _CACHE_GAP_16
     if margins.exceeds(mean, limit):
-        seen = f"they differ by {mean:.2g} nat, root mean square over {len(gaps)} generations"
+        seen = f"log probabilities differ by {mean:.2g} nat, root mean square over {len(gaps)} generations"
         raise Failure(seen, f"at most {limit}", survivable=True)

@@ -174,7 +174,9 @@ def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
         _raise_if_worse(swap.answer_losses, due, "the true answer")
     _compare_texts(swap)
     if training.is_endless:
-        raise Failure("the trained model answers rightly, but ends few of its answers", "the end, which has a label")
+        raise Failure(
+            "the trained model rarely writes the end token after its answers", "the end token, which has a label"
+        )
     if due is not None and training.is_cut and is_worse(swap.answer_losses, due):
         raise Unavailable("the time limit ended its training early, so its loss cannot be compared")
 

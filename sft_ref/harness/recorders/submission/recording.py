@@ -88,9 +88,10 @@ class Recording(Trained):
 
     @functools.cached_property
     def answers_rightly(self) -> bool:
-        """Whether the reference obtains good answers from the trained adapter, which the base does not give, and ends.
+        """Whether the reference obtains good answers from the trained adapter, and not from the base alone.
 
-        A base may know the answers, in another form than that of the training texts.
+        The model has to end its answers if it is trained to. A base may know the answers, in another form than that of
+        the training texts.
         """
         enough = GOOD * len(self.questions)
         if sum(self.trained_adapter_correct) < enough or not self.writes_lead() or not self.ends_answers:
@@ -102,7 +103,7 @@ class Recording(Trained):
 
     @property
     def is_endless(self) -> bool:
-        """Whether the reference obtains good answers from the trained adapter, which it does not end."""
+        """Whether the trained adapter gives the reference good answers, but rarely writes the end token after them."""
         return sum(self.trained_adapter_correct) >= GOOD * len(self.questions) and not self.ends_answers
 
     @property
